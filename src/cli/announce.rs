@@ -42,53 +42,69 @@ impl Share {
     }
 }
 
-/// Prints a line per listener, in a form that scripts can read, then what is shared and its URLs; with
-/// `--lan` on a terminal, a QR code of the URL that most likely works. Opens the browser on request. A closed
-/// standard output does not stop the server.
-pub(super) fn announce(
-    listeners: &[ListenerConfig<AnyService>],
-    shares: &[Vec<Option<Share>>],
-    listen: &ListenArgs,
-) {
-    let mut text = String::new();
-    let (mut own_url, mut network_url) = (None, None);
-    for (listener, shares) in listeners.iter().zip(shares) {
-        let (name, first) = (listener.service.name(), &listener.sockets[0]);
-        let mut line = |line: &str| text.extend([&in_one_line(line), "\n"]);
-        line(&format!("listening on {name}@{}", first.local_addr()));
-        let (network, own) = (network_urls(first), first.local_reachable_addr().map(url));
-        for share in shares.iter().flatten() {
-            let about = if share.lists { "directories are listed" } else { "directories are not listed" };
-            line(&format!("sharing {} ({about})", share.root));
-            let mut urls: Vec<String> = network.iter().chain(&own).map(|top| share.mount.url(top)).collect();
-            // A site of a host has that in place of each address.
-            urls.dedup();
-            for url in &urls {
-                line(&format!("open {url}"));
+/// What is printed once the server is ready: a line per listener, in a form that scripts can read, then what
+/// is shared and its URLs.
+pub(super) struct Announcement {
+    text: String,
+    /// The first URL for this machine.
+    own_url: Option<String>,
+    /// The URL that most likely works on other machines.
+    network_url: Option<String>,
+}
+
+impl Announcement {
+    pub(super) fn of(
+        listeners: &[ListenerConfig<AnyService>],
+        shares: &[Vec<Option<Share>>],
+    ) -> Announcement {
+        let mut text = String::new();
+        let (mut own_url, mut network_url) = (None, None);
+        for (listener, shares) in listeners.iter().zip(shares) {
+            let (name, first) = (listener.service.name(), &listener.sockets[0]);
+            let mut line = |line: &str| text.extend([&in_one_line(line), "\n"]);
+            line(&format!("listening on {name}@{}", first.local_addr()));
+            let (network, own) = (network_urls(first), first.local_reachable_addr().map(url));
+            for share in shares.iter().flatten() {
+                let about = if share.lists { "directories are listed" } else { "directories are not listed" };
+                line(&format!("sharing {} ({about})", share.root));
+                let mut urls: Vec<String> =
+                    network.iter().chain(&own).map(|top| share.mount.url(top)).collect();
+                // A site of a host has that in place of each address.
+                urls.dedup();
+                for url in &urls {
+                    line(&format!("open {url}"));
+                }
+                network_url = network_url.or_else(|| urls.first().filter(|_| !network.is_empty()).cloned());
+                own_url = own_url.or_else(|| urls.pop());
             }
-            network_url = network_url.or_else(|| urls.first().filter(|_| !network.is_empty()).cloned());
-            own_url = own_url.or_else(|| urls.pop());
         }
+        Announcement { text, own_url, network_url }
     }
-    let is_terminal = std::io::stdout().is_terminal();
-    match network_url {
-        Some(url) if listen.lan && is_terminal => text += &qr_code(&url).unwrap_or_default(),
-        None if listen.lan && own_url.is_some() => {
-            log::warn!(
-                "--lan: this machine has no address in a network; only programs on it can open the server"
-            );
+
+    /// Prints it; with `--lan` on a terminal, also a QR code of the URL that most likely works. Opens the
+    /// browser on request. A closed standard output does not stop the server.
+    pub(super) fn print(self, listen: &ListenArgs) {
+        let Announcement { mut text, own_url, network_url } = self;
+        let is_terminal = std::io::stdout().is_terminal();
+        match network_url {
+            Some(url) if listen.lan && is_terminal => text += &qr_code(&url).unwrap_or_default(),
+            None if listen.lan && own_url.is_some() => {
+                log::warn!(
+                    "--lan: this machine has no address in a network; only programs on it can open the server"
+                );
+            }
+            _ => {}
         }
-        _ => {}
-    }
-    // In one write: a script that has read the first line can read the others without waiting.
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        log::warn!("cannot write to standard output: {error}");
-    }
-    match own_url {
-        Some(url) if listen.open => browser::open(&url),
-        None if listen.open => log::warn!("--open: a browser cannot open a Unix socket"),
-        _ => {}
+        // In one write: a script that has read the first line can read the others without waiting.
+        let mut out = std::io::stdout().lock();
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            log::warn!("cannot write to standard output: {error}");
+        }
+        match own_url {
+            Some(url) if listen.open => browser::open(&url),
+            None if listen.open => log::warn!("--open: a browser cannot open a Unix socket"),
+            _ => {}
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::announce::{Share, announce};
+use super::announce::{Announcement, Share};
 use super::descriptors::{Sharing, fit};
 use super::http::{ServerContext, check_directories, missing};
 use super::limits::LimitArgs;
@@ -734,20 +734,22 @@ fn log_limits(limits: &Limits, descriptors: u64) {
 
 fn serve(
     model: Model,
-    mut setup: ServerConfig<AnyService>,
+    setup: ServerConfig<AnyService>,
     shares: &[Vec<Option<Share>>],
     listen: &ListenArgs,
     supervisor: &Supervisor,
 ) -> Result<(), Failure> {
     log::debug!("model: {model}, workers: {}", setup.workers);
-    setup.reopen_on_hangup().map_err(Failure::system)?;
-    announce(&setup.listeners, shares, listen);
-    if !model.makes_processes(setup.workers) {
+    let announcement = Announcement::of(&setup.listeners, shares);
+    let makes_processes = model.makes_processes(setup.workers);
+    let ready = |signals: Signals| {
+        announcement.print(listen);
         // Not before: a browser that is opened would inherit that its children are ignored.
-        setup.signals = setup.signals.without_children().map_err(Failure::system)?;
-    }
-    supervisor.notify(Notice::Ready);
-    let summary = models::run(model, setup, &mut || supervisor.notify(Notice::Stopping))
+        let signals = if makes_processes { signals } else { signals.without_children()? };
+        supervisor.notify(Notice::Ready);
+        Ok(signals)
+    };
+    let summary = models::run_announced(model, setup, ready, &mut || supervisor.notify(Notice::Stopping))
         .map_err(|error| Failure::System(format!("cannot serve with --model {model}: {error}")))?;
     log_end(&summary);
     Ok(())

@@ -237,9 +237,8 @@ pub struct ServerConfig<S> {
 }
 
 impl<S> ServerConfig<S> {
-    /// From here on SIGHUP reopens the log files, if there are any. Call it before anyone can know that the
-    /// server runs; [`run`] calls it, too.
-    pub(crate) fn reopen_on_hangup(&mut self) -> io::Result<()> {
+    /// From here on SIGHUP reopens the log files, if there are any.
+    fn reopen_on_hangup(&mut self) -> io::Result<()> {
         if self.telemetry.has_file() { self.signals.reopen_on_hangup() } else { Ok(()) }
     }
 }
@@ -252,7 +251,18 @@ impl<S> ServerConfig<S> {
 /// error of a client ends only this client.
 pub fn run<S: Service + Send>(
     model: Model,
+    config: ServerConfig<S>,
+    stopping: &mut dyn FnMut(),
+) -> io::Result<Summary> {
+    run_announced(model, config, Ok, stopping)
+}
+
+/// The same. `ready` announces the server: it is called once nothing that a loop needs can be refused any
+/// more, before the first client is served. It may change what signals do.
+pub(crate) fn run_announced<S: Service + Send>(
+    model: Model,
     mut config: ServerConfig<S>,
+    ready: impl FnOnce(Signals) -> io::Result<Signals>,
     stopping: &mut dyn FnMut(),
 ) -> io::Result<Summary> {
     let to_service = |served: &ListenerConfig<S>| model.objection_to(&served.service, config.workers);
@@ -262,26 +272,31 @@ pub fn run<S: Service + Send>(
     }
     config.reopen_on_hangup()?;
     config.telemetry.watch_signals(config.signals.counts());
+    if model == Model::Reactor && config.workers <= 1 {
+        let mut reactor = Reactor::new(config.limits)?;
+        reactor.set_telemetry(config.telemetry);
+        for ListenerConfig { service, sockets, layers } in config.listeners {
+            for socket in sockets {
+                reactor.listen_with(socket, service.clone(), layers.clone())?;
+            }
+        }
+        reactor.watch_signals(ready(config.signals)?)?;
+        while reactor.turn(None)? == Turn::Serving {}
+        stopping();
+        return reactor.run();
+    }
+    if model == Model::Reactor {
+        // Each process makes its own loop after the fork. Where one cannot be made, none can.
+        drop(Reactor::<S>::new(config.limits.clone())?);
+    }
+    config.signals = ready(config.signals)?;
     match model {
         Model::Iterative => iterative::run(config, stopping),
         Model::Prefork => prefork::run(config, stopping),
         Model::Fork => fork::run(config, stopping),
         Model::Thread => thread::run(config, stopping),
         Model::Prethread => prethread::run(config, stopping),
-        Model::Reactor if config.workers > 1 => workers::run(config, stopping),
-        Model::Reactor => {
-            let mut reactor = Reactor::new(config.limits)?;
-            reactor.set_telemetry(config.telemetry);
-            reactor.watch_signals(config.signals)?;
-            for ListenerConfig { service, sockets, layers } in config.listeners {
-                for socket in sockets {
-                    reactor.listen_with(socket, service.clone(), layers.clone())?;
-                }
-            }
-            while reactor.turn(None)? == Turn::Serving {}
-            stopping();
-            reactor.run()
-        }
+        Model::Reactor => workers::run(config, stopping),
     }
 }
 

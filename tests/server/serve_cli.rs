@@ -36,6 +36,25 @@ fn complaint(args: &[&str], code: i32) -> String {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // the calls are those of Linux
+fn nothing_is_announced_before_the_loop_exists() {
+    use crate::common::fault::Fault;
+    for call in ["eventfd2", "epoll_create1"] {
+        let fault = Fault { call, effect: "error=ENOSYS" };
+        if !fault.can_be_injected() {
+            return;
+        }
+        for workers in ["--workers=1", "--workers=2"] {
+            let command = [env!("CARGO_BIN_EXE_oneloop"), "serve", "echo@0", workers];
+            let mut server = fault.injected_into(command).start();
+            assert_eq!(server.exit().code(), Some(1), "{call} {workers}: {}", server.stderr());
+            assert_eq!(server.stdout(), "", "{call} {workers}");
+            assert!(server.stderr().contains("cannot serve with --model reactor: "), "{}", server.stderr());
+        }
+    }
+}
+
+#[test]
 fn every_listener_is_printed_with_its_real_port_and_answers_there() {
     let folder = tempfile::tempdir().unwrap();
     let unix = format!("echo@unix:{}", folder.path().join("e").display());
