@@ -37,7 +37,11 @@ struct StandardError {
 }
 
 /// What is true of standard error, whichever process writes: children inherit it.
-struct SharedState(Option<SharedCounters>);
+struct SharedState {
+    shared: Option<SharedCounters>,
+    /// Those of this process, where the system has no memory to share.
+    own: [AtomicU64; SharedNumber::Count as usize],
+}
 
 /// The numbers in it.
 #[derive(Clone, Copy)]
@@ -53,13 +57,13 @@ enum SharedNumber {
 
 impl SharedState {
     fn new() -> SharedState {
-        SharedState(SharedCounters::new(SharedNumber::Count as usize).ok())
+        let shared = SharedCounters::new(SharedNumber::Count as usize).ok();
+        SharedState { shared, own: Default::default() }
     }
 
-    /// Without memory to share, each process has numbers that stay 0: it loses lines without a word.
     fn get(&self, which: SharedNumber) -> &AtomicU64 {
-        static NONE: AtomicU64 = AtomicU64::new(0);
-        self.0.as_ref().map_or(&NONE, |counters| &counters[which as usize])
+        let numbers: &[AtomicU64] = self.shared.as_deref().unwrap_or(&self.own);
+        &numbers[which as usize]
     }
 }
 
