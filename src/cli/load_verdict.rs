@@ -35,12 +35,13 @@ pub(super) fn sentences(report: &Report) -> Vec<Sentence> {
 fn broken_checks(report: &Report, verdict: Verdict) -> Option<String> {
     let broken: Vec<&str> =
         report.checks.iter().filter(|check| !check.held).map(|check| check.asked.as_str()).collect();
-    let fails = || match &broken[..] {
+    let fail = match &broken[..] {
+        [] => return None,
+        _ if verdict != Verdict::Valid => return None,
         [check] => format!("the check {check} does not hold"),
         checks => format!("the checks {} do not hold", checks.join(", ")),
     };
-    let is_unclear = verdict == Verdict::Valid && !broken.is_empty();
-    is_unclear.then(|| format!("the numbers can be trusted, but {}", fails()))
+    Some(format!("the numbers can be trusted, but {fail}"))
 }
 
 /// The same as lines of a terminal.

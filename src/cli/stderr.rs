@@ -46,7 +46,7 @@ struct SharedState {
 /// The numbers in it.
 #[derive(Clone, Copy)]
 enum SharedNumber {
-    /// Lines that were lost and not told yet.
+    /// Lines that were lost and that no note has counted yet.
     Lost,
     /// 1: the last line was cut.
     Cut,

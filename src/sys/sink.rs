@@ -343,7 +343,7 @@ mod tests {
     /// After su(1) a terminal may be another user's and cannot be opened again; the test would hang.
     #[cfg(feature = "cli")] // which has terminals
     #[test]
-    fn a_terminal_that_takes_nothing_is_not_waited_for_and_then_gets_the_rest() {
+    fn a_terminal_that_takes_nothing_is_not_waited_for_and_gets_more_once_it_is_read() {
         // Lines of each length up to a step of the kernel's room: the room ends within them and between.
         for len in (1..=300).step_by(13) {
             let pty = nix::pty::openpty(None, None).unwrap();

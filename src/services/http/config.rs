@@ -5,9 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::codec::head::{is_sendable, push_line};
-#[cfg(feature = "cli")]
 use super::codec::syntax::is_token;
-#[cfg(feature = "cli")]
 use super::codec::target::{self, RequestTarget};
 use crate::limits::Limits;
 
@@ -125,13 +123,12 @@ pub(crate) fn is_field_value(value: &str) -> bool {
 }
 
 /// Whether it can be the charset of text files; empty for none.
-#[cfg(feature = "cli")]
 pub(crate) fn is_charset(name: &str) -> bool {
     name.bytes().all(is_token)
 }
 
-/// Whether it can be the name of a file beneath the directory of a site, as a site checks it when it opens.
-#[cfg(feature = "cli")]
+/// Whether it can be the name of a file beneath the directory of a site. It counts as it stands: a name with
+/// a percent sign is that name.
 pub(crate) fn is_file_name(name: &str) -> bool {
     match target::parse(format!("/{name}").as_bytes()) {
         Ok(RequestTarget::Path(path)) => {

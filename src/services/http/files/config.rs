@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::auth::{Auth, AuthConfig};
-use super::super::codec::syntax::is_token;
-use super::super::codec::target::{self, RequestTarget};
-use super::super::config::{ConfigError, push_checked, service_lines};
+use super::super::config::{ConfigError, is_charset, is_file_name, push_checked, service_lines};
 use super::etag::Hashes;
 use super::media::MediaTypes;
 use super::open_files::{OpenFiles, open_files_max};
@@ -121,16 +119,10 @@ impl Site {
         let FilesConfig {
             root, index, listing, archive, fallback, not_found, hidden, links, charset, ..
         } = config;
-        let file = |name: String| match target::parse(format!("/{name}").as_bytes()) {
-            // As it stands: a name with a percent sign is that name.
-            Ok(RequestTarget::Path(path))
-                if path.file() == name.as_bytes() && !path.is_directory() && !path.escaped_slash =>
-            {
-                Ok(name.into_bytes())
-            }
-            _ => Err(ConfigError::Path(name)),
+        let file = |name: String| {
+            if is_file_name(&name) { Ok(name.into_bytes()) } else { Err(ConfigError::Path(name)) }
         };
-        if !charset.bytes().all(is_token) {
+        if !is_charset(&charset) {
             return Err(ConfigError::Charset(charset));
         }
         let mut cache_control = String::new();
